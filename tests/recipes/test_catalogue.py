@@ -44,6 +44,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("mixkd", {"loss_temperature": 2}),
     ("mixkd", {"label_weight": 0, "soft_target_weight": 0, "student_mixup_weight": 0}),
     ("ad_kd", {"steps": 2, "top_components": 8, "anneal": True}),
+    ("distilbilstm", {"logit_weight": 0.5}),
 ]
 
 OWN_RECIPES = """
@@ -148,7 +149,7 @@ def test_terms_of_the_paper_that_are_off_by_default_are_named(name: str) -> None
     off = {argument for argument in of_papers if card.defaults.get(argument) == 0}
     assert {argument for argument in of_papers if argument in card.left_out} == off
     # A stage and rows of its own, which no weight stands for.
-    assert bool(card.left_out) == (bool(off) or name in ("tinybert", "mixkd"))
+    assert bool(card.left_out) == (bool(off) or name in ("tinybert", "mixkd", "distilbilstm"))
     assert "`" not in card.left_out
 
 
@@ -177,6 +178,7 @@ def test_what_recipes_need() -> None:
             "a student with fewer units (student.pruned)",
             "equal tokenizers",
         ],
+        "distilbilstm": ["teacher logits"],
         "tinybert": [
             "teacher logits (for texts: and its vocabulary)",
             "teacher hidden states",
@@ -220,8 +222,8 @@ def test_what_recipes_need() -> None:
         (
             "xyzzy",
             {},
-            "unknown recipe 'xyzzy': known here: ad_kd, anon, distilbert, fine_tune, homodistil, kd, linear_probe, "
-            "metadistil, minilm, minilm_v2, minima, mixkd, pd, pkd, reaugkd, setfit, ted, tinybert",
+            "unknown recipe 'xyzzy': known here: ad_kd, anon, distilbert, distilbilstm, fine_tune, homodistil, kd, "
+            "linear_probe, metadistil, minilm, minilm_v2, minima, mixkd, pd, pkd, reaugkd, setfit, ted, tinybert",
         ),
         ("pkd", {"hint_wieght": 1}, "recipe.hint_wieght: 'pkd' has no such argument; did you mean 'hint_weight'?"),
         ("fine_tune", {"epochs": 1}, "recipe.epochs: 'fine_tune' takes no arguments"),

@@ -86,7 +86,7 @@ def layer_list(model: Any, half: str | None = None) -> tuple[str, nn.ModuleList]
         half: ``encoder`` or ``decoder``, for a model with both.
 
     Raises:
-        ModelError: the model has no list with as many layers as its configuration says (for example
+        ModelError: the model has no list with as many layers as its configuration says (for example an LSTM, or
             ALBERT, whose layers share one set of weights); it has two halves but none is named, or the reverse.
     """
     if bool(model.config.is_encoder_decoder) != (half is not None):
@@ -116,7 +116,8 @@ def layer_list(model: Any, half: str | None = None) -> tuple[str, nn.ModuleList]
         return lists[0]
     raise ModelError(
         f"cannot find the {depth(model)} layers of {type(model).__name__}: models that share weights between "
-        "layers have no separate ones. Use another model, or a recipe without layer terms and a student by name."
+        "layers have no separate ones, and recurrent models none at all. Use another model, or a recipe without layer "
+        "terms and a student by name."
     )
 
 

@@ -77,7 +77,10 @@ def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> Any:
     """
     from transformers import AutoTokenizer
 
+    from limbeck.models.bilstm import know_bilstm
+
     folder = model_folder(name, trust_remote_code=trust_remote_code)
+    know_bilstm()  # transformers looks at the kind of model
     with reading("load the tokenizer of", name):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
         tokenizer("a")  # some damage appears only with the first text
@@ -102,6 +105,9 @@ def load_config(name: str, *, trust_remote_code: bool = False) -> Any:
 def _config(folder: Path, name: str, trust_remote_code: bool) -> Any:
     from transformers import AutoConfig
 
+    from limbeck.models.bilstm import know_bilstm
+
+    know_bilstm()
     with reading("load the configuration of", name):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         int(config.num_labels)  # damaged label names appear here
@@ -435,9 +441,14 @@ def save_model(model: Any, tokenizer: Any | None, folder: Path) -> None:
 
 def reader_of(folder: Path) -> Literal["transformers", "sentence-transformers", "limbeck"]:
     """Return the library that reads all of the model in `folder`: not one that knows only part of its files."""
+    from limbeck.models.bilstm import BILSTM
+
     if read_adapter_layers(folder) is not None or read_verbaliser(folder) is not None or remembers(folder):
         return "limbeck"
-    return "transformers" if pooling_named(load_config(str(folder))) is None else "sentence-transformers"
+    config = load_config(str(folder))
+    if config.model_type == BILSTM:
+        return "limbeck"
+    return "transformers" if pooling_named(config) is None else "sentence-transformers"
 
 
 def save_module(module: Any, folder: Path) -> None:

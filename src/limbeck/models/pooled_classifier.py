@@ -149,12 +149,17 @@ def call_pooled(config: Any, how: Pooling) -> Any:
     """Set in a configuration how the states of its classifier are pooled, and return it.
 
     Raises:
-        ModelError: the model has an encoder and a decoder, which only its own classifier reads.
+        ModelError: the model has an encoder and a decoder, or a recurrent state, which only its own classifier reads.
     """
     if how == "pooler":
         if hasattr(config, _KEY):
             delattr(config, _KEY)
         return config
+    if getattr(config, "is_recurrent", False):
+        raise ModelError(
+            f"pooling: {how} is for models with layers of states; {config.model_type} reads the last state of each "
+            "direction. Leave pooling out"
+        )
     if config.is_encoder_decoder:
         raise ModelError(
             f"pooling: {how} is for models with one stack of layers; {config.model_type} has an encoder and a "

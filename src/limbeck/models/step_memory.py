@@ -144,8 +144,9 @@ def _on_cpu(model: Any) -> Any:
         return made[id(tensor)]
 
     for module in model.modules():
-        for tensors in (module._parameters, module._buffers):
-            tensors.update({name: fake(tensor) for name, tensor in tensors.items() if tensor is not None})
+        for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
+            if tensor is not None:
+                setattr(module, name, fake(tensor))  # an LSTM has a list of its weights, which follows
     return model
 
 

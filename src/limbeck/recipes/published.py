@@ -64,10 +64,11 @@ _GKD = "Agarwal et al. 2024, arXiv:2306.13649"
 _F_DISTILL = "Wen et al. 2023, arXiv:2307.15190"
 _ANON = "Saxena et al. 2025, table 2"
 _ML_IPD = "Hughes et al. 2025"
+_TANG, _BILSTM = "Tang et al. 2019, arXiv:1903.12136", "BiLSTM, 150 to 300 units a direction"
 _TED = "cliang1453/task-aware-distillation"
 _DEBERTA, _XSMALL = "DeBERTa-v3-base", "DeBERTa-v3-xsmall"
 _DOLLY, _GPT_2, _SMALL_GPT_2 = "Dolly", "GPT-2 1.5B", "GPT-2 120M"
-_BERT, _XLM_R = "BERT-base", "XLM-R"
+_BERT, _LARGE_BERT, _XLM_R = "BERT-base", "BERT-large", "XLM-R"
 _SIX_LAYERS, _FIRST_SIX = "6 layers of width 768", "6 layers of BERT-base"
 _ARTICLES = "news articles in three classes"
 _NOT_319 = "No figure of the table is a share of the paper's 319 test articles"
@@ -79,6 +80,12 @@ PUBLISHED = (
                     of_teacher=27.6, undistilled=23.3),
     PublishedResult("distilbert", "GLUE, development sets, with WNLI", "mean", 77.0, "DistilBERT, 6 layers", _BERT,
                     "README of the transformers research project", Evidence.CODE, of_teacher=79.5),
+    PublishedResult("distilbilstm", "SST-2, test set", "accuracy", 90.7, _BILSTM, _LARGE_BERT, _TANG,
+                    Evidence.UNCHECKED, of_teacher=94.9),
+    PublishedResult("distilbilstm", "QQP, test set", "F1", 68.2, _BILSTM, _LARGE_BERT, _TANG,
+                    Evidence.UNCHECKED, of_teacher=72.1),
+    PublishedResult("distilbilstm", "MNLI, matched test set", "accuracy", 73.0, _BILSTM, _LARGE_BERT, _TANG,
+                    Evidence.UNCHECKED, of_teacher=86.7),
     PublishedResult("tinybert", "GLUE, test sets", "mean", 77.0, "4 layers of width 312", _BERT, _SURVEY,
                     Evidence.SECOND_HAND, of_teacher=79.5,
                     note="A public reproduction has RTE 53 to 59 in place of 66.6, CoLA 32 to 37 in place of 44.1 "

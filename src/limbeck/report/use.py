@@ -38,7 +38,7 @@ def classifier_use(*, max_length: int | None = None, pairs: bool = False, reader
         max_length: most tokens of a text; longer ones are cut. ``None``: unknown, the tokenizer's own limit is used.
         pairs: whether a row is two texts.
         reader: what loads all of it: Sentence Transformers, if its head reads pooled states; only limbeck, if it has
-            separate adapter layers, or labels that are words of a language model.
+            separate adapter layers, labels that are words of a language model, or a class of limbeck's own.
     """
     if reader == "sentence-transformers":
         text = '["first text", "second text"]' if pairs else '"a text to label"'

@@ -97,7 +97,8 @@ def student_from_config(
     *,
     head: Head = "rows",
     pooling: Pooling | None = None,
-    pad_id: int | None = None,
+    tokenizer: Any = None,
+    pairs: bool = False,
 ) -> Any:
     """Return a classifier with random weights from a Hugging Face configuration.
 
@@ -106,13 +107,18 @@ def student_from_config(
         labels: the task's labels.
         head: what the labels apply to.
         pooling: how a head for rows reads the states of the tokens; default: as transformers' class does.
-        pad_id: padding id of the tokenizer, for a configuration without one: some models count positions by it.
+        tokenizer: the student's. Its padding id is for a configuration without one, as some models count positions by
+            it; an LSTM's configuration takes its vocabulary and how it lays out rows.
+        pairs: whether a row is two texts.
 
     Raises:
         ConfigError: an unknown ``model_type``, or values that do not give a model.
     """
     from transformers import AutoConfig
 
+    from limbeck.models.bilstm import BiLstmConfig, frame_of, know_bilstm
+
+    know_bilstm()
     fields = dict(config)
     model_type = fields.pop("model_type", None)
     if model_type is None:
@@ -121,8 +127,11 @@ def student_from_config(
     try:
         default = AutoConfig.for_model(model_type)
         _require_known_fields(default, fields)
-        if pad_id is not None and hasattr(default, "pad_token_id"):
-            fields.setdefault("pad_token_id", pad_id)
+        if isinstance(default, BiLstmConfig):
+            _require_rows(default, head)
+            fields = frame_of(tokenizer, pairs=pairs) | fields
+        if tokenizer is not None and tokenizer.pad_token_id is not None and hasattr(default, "pad_token_id"):
+            fields.setdefault("pad_token_id", tokenizer.pad_token_id)
         refuse_counts(fields, "student.config")
         made = AutoConfig.for_model(model_type, **fields, num_labels=len(labels), **names)
         call_pooled(made, pooling or "pooler")
@@ -135,6 +144,11 @@ def student_from_config(
         raise ConfigError(f"student.config does not give a classifier: {error}") from error
     model.head_is_new = model.body_is_new = True
     return model
+
+
+def _require_rows(config: Any, head: Head) -> None:
+    if head != "rows":
+        raise ConfigError(f"student.config: {config.model_type} labels whole texts, not words. Use another model_type")
 
 
 def language_model_from_config(config: Mapping[str, Any], *, tokenizer: Any, rows: int, masked: bool = False) -> Any:

@@ -27,7 +27,7 @@ from limbeck.tasks.baselines import all_stages, trained
 from limbeck.tasks.head_coder import Coded, Coder
 from limbeck.tasks.head_config import HeadRunConfig
 from limbeck.tasks.head_rows import HeadRows
-from limbeck.tasks.new_student import new_student, student_tokenizer, wanted_pooling
+from limbeck.tasks.new_student import has_pairs, new_student, student_tokenizer, wanted_pooling
 from limbeck.tasks.run_config import NamedRecipe
 from limbeck.types import Progress
 
@@ -149,7 +149,14 @@ def make_student(
     torch.manual_seed(seed)
     pooling = wanted_pooling(config.student.pooling)
     model = new_student(
-        config.student, teacher, coder.outputs, tokenizer, head=coder.head, pooling=pooling, importance=importance
+        config.student,
+        teacher,
+        coder.outputs,
+        tokenizer,
+        head=coder.head,
+        pooling=pooling,
+        pairs=has_pairs(config.task),
+        importance=importance,
     )
     if config.student.of_teacher and pooling in (None, pooling_in(teacher)):  # the head is copied too
         coder.begin(model, teacher)

@@ -32,13 +32,12 @@ def plan_heads(config: HeadRunConfig, coder: Coder, rows: HeadRows[Any], availab
     Raises:
         LimbeckError: tokenizers or configurations cannot be used.
     """
-    section, wanted = config.teacher, config.training.max_length
+    section, wanted, of_teacher = config.teacher, config.training.max_length, None
+    if section.model is not None:
+        of_teacher = load_tokenizer(section.model, trust_remote_code=section.trust_remote_code)
+    tokenizer = student_tokenizer(config.student, of_teacher)
 
     def longest(teacher: Any, student: Any) -> tuple[int, int]:
-        of_teacher = None
-        if section.model is not None:
-            of_teacher = load_tokenizer(section.model, trust_remote_code=section.trust_remote_code)
-        tokenizer = student_tokenizer(config.student, of_teacher)
         coder.start(tokenizer, [student, *([] if teacher is None else [teacher])])
         limit = token_limit(tokenizer, student, wanted)
 
@@ -52,6 +51,7 @@ def plan_heads(config: HeadRunConfig, coder: Coder, rows: HeadRows[Any], availab
         coder.outputs,
         teacher=section.model,
         held_out=len(rows.test.texts),
+        tokenizer=tokenizer,
         longest=longest,
         runs_along=lambda pair: any(recipe.build().needs.teacher_inside for recipe in config.recipes().values()),
         head=coder.head,

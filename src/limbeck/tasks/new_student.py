@@ -17,7 +17,7 @@ from limbeck.students.pruning.shape import Widths
 from limbeck.students.pruning.student import pruned_student
 from limbeck.tasks.run_config import PoolingName, Pruned, Student
 
-__all__ = ["copied_layers", "new_student", "student_tokenizer", "wanted_pooling"]
+__all__ = ["copied_layers", "has_pairs", "new_student", "student_tokenizer", "wanted_pooling"]
 
 
 def student_tokenizer(section: Student, of_teacher: Any) -> Any:
@@ -37,6 +37,11 @@ def student_tokenizer(section: Student, of_teacher: Any) -> Any:
 def wanted_pooling(name: PoolingName) -> Pooling | None:
     """Return the pooling that a run file asks for; ``None``: as the model was trained."""
     return None if name == "auto" else name
+
+
+def has_pairs(task: Any) -> bool:
+    """Return whether the rows of a run file's task are pairs of texts; some kinds have none."""
+    return getattr(task, "text_pair", None) is not None
 
 
 def copied_layers(model: Any, section: Student, importance: Importance | None = None) -> Any:
@@ -81,6 +86,7 @@ def new_student(
     *,
     head: Head = "rows",
     pooling: Pooling | None = None,
+    pairs: bool = False,
     importance: Importance | None = None,
 ) -> Any:
     """Return the student of a run file's section, with its head.
@@ -93,6 +99,7 @@ def new_student(
         head: for rows or for tokens.
         pooling: how a head for rows reads the states of the tokens; default: as the teacher it is copied from does, or
             as the model was trained.
+        pairs: whether a row is two texts.
         importance: of the units of a teacher that is pruned; ``None``: only the student's shape matters.
 
     Raises:
@@ -107,8 +114,9 @@ def new_student(
         )
         return copied_layers(whole, section)
     assert section.config is not None
-    pad_id = tokenizer.pad_token_id
-    student = student_from_config(section.config, outputs, head=head, pooling=pooling, pad_id=pad_id)
+    student = student_from_config(
+        section.config, outputs, head=head, pooling=pooling, tokenizer=tokenizer, pairs=pairs
+    )
     if section.word_embeddings == "pca":
         reduce_word_embeddings(teacher, student)
     return student

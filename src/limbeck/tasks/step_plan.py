@@ -35,7 +35,7 @@ from limbeck.students.adapters import (
 from limbeck.students.initialise import student_from_config
 from limbeck.tasks.baselines import all_stages
 from limbeck.tasks.memory import MemoryPlan, Phase
-from limbeck.tasks.new_student import copied_layers, wanted_pooling
+from limbeck.tasks.new_student import copied_layers, has_pairs, wanted_pooling
 from limbeck.types import Needs, Probe, Shapes
 
 __all__ = ["PlannedMember", "PlannedRun", "plan_steps"]
@@ -79,6 +79,8 @@ class PlannedRun:
     """Folder or hub name of a teacher with a head; ``None``: any other, which needs no memory in training."""
     held_out: int
     """Number of predicted rows."""
+    tokenizer: Any
+    """The student's."""
     longest: Callable[[Any, Any], tuple[int, int]]
     """Returns the tokens of the longest training and held-out sequence, as read by a teacher (or ``None``) and a
     student without storage."""
@@ -118,7 +120,10 @@ class PlannedRun:
             return copied_layers(self._new(section.model, section), section)
         pooling = wanted_pooling(section.pooling)
         if section.config is not None:
-            return student_from_config(section.config, self.outputs, head=self.head, pooling=pooling)
+            pairs = has_pairs(self.config.task)
+            return student_from_config(
+                section.config, self.outputs, head=self.head, pooling=pooling, tokenizer=self.tokenizer, pairs=pairs
+            )
         copied = copied_layers(self.make_teacher(), section)
         return copied if pooling is None else with_pooling(copied, pooling)
 

@@ -46,14 +46,14 @@ def plan_memory(config: RunConfig, *, available: float | None = None) -> MemoryP
             )
     rows, section = read_rows(config), config.teacher
     require_labels(config, rows)
-    encoder = pretrained_encoder(config)
+    encoder, of_teacher = pretrained_encoder(config), None
+    if section.is_classifier:
+        assert section.model is not None
+        of_teacher = load_tokenizer(section.model, trust_remote_code=section.trust_remote_code)
+    tokenizer = student_tokenizer(config.student, of_teacher)
 
     def longest(teacher: Any, student: Any) -> tuple[int, int]:
-        wanted, of_teacher = config.training.max_length, None
-        if section.is_classifier:
-            assert section.model is not None
-            of_teacher = load_tokenizer(section.model, trust_remote_code=section.trust_remote_code)
-        tokenizer = student_tokenizer(config.student, of_teacher)
+        wanted = config.training.max_length
         limits = [token_limit(tokenizer, student, wanted)]
         limits += [token_limit(of_teacher, teacher, wanted)] if of_teacher is not None else []
         train, test = (encode_for(student, part, tokenizer, min(limits)) for part in (rows.train, rows.test))
@@ -65,6 +65,7 @@ def plan_memory(config: RunConfig, *, available: float | None = None) -> MemoryP
         rows.labels,
         teacher=section.model if section.is_classifier else None,
         held_out=len(rows.test),
+        tokenizer=tokenizer,
         longest=longest,
         runs_along=lambda pair: teacher_runs_along(all_stages(config.recipes()), pair, **sizes),
         members=tuple(_members(config, rows)),

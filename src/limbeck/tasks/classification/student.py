@@ -13,7 +13,7 @@ from limbeck.models.problem_type import call_single_label, require_single_label
 from limbeck.students.adapters import add_adapter
 from limbeck.students.pruning.importance import Importance
 from limbeck.tasks.classification.config import RunConfig
-from limbeck.tasks.new_student import copied_layers, new_student, wanted_pooling
+from limbeck.tasks.new_student import copied_layers, has_pairs, new_student, wanted_pooling
 
 __all__ = ["make_student", "student_prompt"]
 
@@ -71,4 +71,5 @@ def _with_linear_head(
         if own.num_labels == 1:
             require_single_label(own, f"student.model {section.model}", "Name the encoder that it was made from")
     pooling = wanted_pooling(section.pooling)
-    return new_student(section, teacher, labels, tokenizer, pooling=pooling, importance=importance)
+    pairs = has_pairs(config.task)
+    return new_student(section, teacher, labels, tokenizer, pooling=pooling, pairs=pairs, importance=importance)
