@@ -46,3 +46,33 @@ def test_faults_are_told_without_a_traceback(tmp_path: Path, encoder_folder: Pat
         assert (code, "Traceback" in said) == (2, False)
         assert words in said
     assert not (tmp_path / "x.jsonl").exists()
+
+
+def test_noise_in_place_of_other_words(tmp_path: Path, limbeck: Command) -> None:
+    model, rows, output = save_masked_lm(tmp_path / "model"), tmp_path / "rows.jsonl", tmp_path / "more.jsonl"
+    rows.write_text('{"text": "my card is lost", "label": 1, "pos": ["D", "N", "V", "A"]}\n', encoding="utf-8")
+    given = ("augment", str(rows), "--model", str(model), "--output", str(output), "--method", "distilbilstm")
+    code, _, said = limbeck(*given, "--copies", "30")
+    assert code == 0, said
+    lines = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert f"1 rows and {len(lines) - 1} copies" in said
+    assert "no word was replaced by another" in said
+    settings = ("--tags", "pos", "--probability", "0", "--cut-probability", "1", "--keep-labels", "--seed", "1")
+    code, _, said = limbeck(*given, *settings)
+    assert code == 0, said
+    assert "no word was replaced" not in said
+    first, *cut = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert all(line["text"] in first["text"] and line["label"] == 1 for line in cut)
+
+
+def test_options_of_the_other_method_are_refused(tmp_path: Path, limbeck: Command) -> None:
+    given = ("augment", str(tmp_path / "rows.jsonl"), "--model", "none", "--output", str(tmp_path / "more.jsonl"))
+    for options, said in [
+        (("--tags", "pos"), "--tags does nothing with --method tinybert"),
+        (("--cut-probability", "0.5"), "--cut-probability does nothing with --method tinybert"),
+        (("--method", "distilbilstm", "--candidates", "3"), "--candidates does nothing with --method distilbilstm"),
+        (("--method", "distilbilstm", "--tags-pair", "pos"), "--tags-pair is for pairs"),
+    ]:
+        code, _, told = limbeck(*given, *options)
+        assert code == 2
+        assert said in told

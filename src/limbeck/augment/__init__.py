@@ -1,1 +1,1 @@
-"""More training texts: copies of rows with words replaced by what a masked language model expects there."""
+"""More training texts: copies of rows with words replaced, masked or left out."""

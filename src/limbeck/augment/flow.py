@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from limbeck.atomic import replace_file, try_output
+from limbeck.augment.rows import read_rows, require_other_file
 from limbeck.augment.variants import Word, replaceable_words, variants
-from limbeck.data.checks import check_record
-from limbeck.data.readers import read_records
-from limbeck.data.records import BadRow, Fields
-from limbeck.data.sources import DataFile, find_sources
-from limbeck.errors import ConfigError, DataError
+from limbeck.data.records import Fields
+from limbeck.errors import ConfigError
 from limbeck.evaluation.predict import length_sorted_batches
 from limbeck.models.load import weights_fingerprint
 from limbeck.models.masked_words import ReadTwice, WordFiller, load_word_filler
@@ -91,9 +89,8 @@ def augment(
         DataError: a row cannot be read or has no text.
         ModelError: the model cannot fill gaps.
     """
-    found = _read(rows, fields)
-    if output.exists() and output.samefile(rows):
-        raise ConfigError(f"--output {output} is the file that is read: give another")
+    found = read_rows(rows, fields)
+    require_other_file(rows, output)
     try_output(output)
     filler = load_word_filler(model)
     texts = [
@@ -111,24 +108,6 @@ def augment(
             written += 1
     shutil.rmtree(kept, ignore_errors=True)
     return Augmented(len(found), written - len(found), sum(map(len, candidates)))
-
-
-def _read(name: str, fields: Fields) -> list[dict[str, Any]]:
-    sources = find_sources(name, base=None, split="train")
-    source = sources[0]
-    if len(sources) > 1 or not isinstance(source, DataFile) or source.suffix not in (".jsonl", ".ndjson"):
-        raise DataError(f"{name}: expected one JSON Lines file (.jsonl)")
-    read = Fields(fields.text, fields.text_pair)
-    found: list[dict[str, Any]] = []
-    for record in read_records(source, read):
-        checked = record if isinstance(record, BadRow) else check_record(record, read, None)
-        if isinstance(record, BadRow) or isinstance(checked, BadRow):
-            assert isinstance(checked, BadRow)
-            raise DataError(checked.describe(source.name))
-        found.append(dict(record.row))
-    if not found:
-        raise DataError(f"{name} holds no rows")
-    return found
 
 
 def _candidates(
