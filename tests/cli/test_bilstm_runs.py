@@ -64,6 +64,14 @@ def test_the_configuration_is_filled_in_from_tokenizer_and_rows(pairs: bool, enc
     assert student(inputs["input_ids"], inputs["attention_mask"]).logits.shape == (1, 2)
 
 
+def test_it_can_begin_with_the_teachers_word_embeddings(encoder_folder: Path) -> None:
+    labels, tokenizer = ["a", "b"], load_tokenizer(str(encoder_folder))
+    teacher = load_classifier(str(encoder_folder), labels=labels)
+    section = Student.model_validate({"config": TINY | {"embedding_size": 32}, "word_embeddings": "pca"})
+    student = new_student(section, teacher, labels, tokenizer)
+    assert student.get_input_embeddings().weight.equal(teacher.get_input_embeddings().weight)
+
+
 def test_what_is_no_student(encoder_folder: Path) -> None:
     tokenizer = load_tokenizer(str(encoder_folder))
     for change, options, said in [

@@ -29,7 +29,7 @@ def distilbilstm(*, logit_weight: Annotated[float, Field(ge=0, le=1)] = 1.0) -> 
     ``early_stopping`` takes the best step by ``data.dev``.
 
     Left out by default: the unlabelled rows that the paper adds to the training rows, which ``limbeck augment
-    --method distilbilstm`` writes, and word2vec vectors
+    --method distilbilstm`` writes, and word2vec vectors (``student.word_embeddings: pca`` begins with the teacher's)
 
     Paper: Tang et al. 2019, "Distilling Task-Specific Knowledge from BERT into Simple Neural Networks",
     arXiv:1903.12136, section 3.2
