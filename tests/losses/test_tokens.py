@@ -400,6 +400,7 @@ def grown(tensor: Tensor, large: Tensor) -> Tensor:
     [
         ("forward_kl", "p", 0.610598),
         ("reverse_kl", "q", 0.947482),
+        ("reverse_cross_entropy", "q", 2.990628),
         ("total_variation", "p", 0.688366),
         ("total_variation", "q", 0.824081),
     ],

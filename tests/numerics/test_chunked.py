@@ -32,6 +32,7 @@ LOSSES: dict[str, TokenLoss] = {
     "alpha_beta": TokenDivergence("alpha_beta", loss_temperature=2.0, alpha=0.4, beta=0.7),
     "adaptive_kl": TokenDivergence("adaptive_kl", loss_temperature=2.0),
     "soft_cross_entropy": TokenDivergence("soft_cross_entropy"),
+    "reverse_cross_entropy": TokenDivergence("reverse_cross_entropy", loss_temperature=2.0),
     "logit_mse": TokenDivergence("logit_mse", loss_temperature=2.0),
     "probability_mse": TokenDivergence("probability_mse"),
 }
@@ -343,7 +344,8 @@ def test_tables_padded_to_different_sizes_are_cut_before_softmax() -> None:
     "loss", [loss for name, loss in LOSSES.items() if name != "label"], ids=lambda loss: loss.kind
 )
 def test_a_student_like_its_teacher_has_no_loss_and_no_gradient(loss: TokenDivergence, teacher: str) -> None:
-    if loss.kind == "soft_cross_entropy" or (teacher == "sparse" and loss.needs_every_token):
+    cross_entropy = loss.kind in ("soft_cross_entropy", "reverse_cross_entropy")
+    if cross_entropy or (teacher == "sparse" and loss.needs_every_token):
         pytest.skip("its entropy remains, or it is refused")
     student = lazy(0, bias=True)
     signal = {"dense": DenseLogits(plain_logits(student)), "lazy": student}.get(teacher)

@@ -223,10 +223,12 @@ KINDS: dict[str, tuple[str, dict[str, float | bool]]] = {
     "alpha_beta": ("alpha_beta", {"alpha": 0.4, "beta": 0.7}),
     "adaptive_kl": ("adaptive_kl", {"head_mass": 0.6}),
     "soft_cross_entropy": ("soft_cross_entropy", {}),
+    "reverse_cross_entropy": ("reverse_cross_entropy", {}),
     "logit_mse": ("logit_mse", {}),
     "probability_mse": ("probability_mse", {}),
 }
-SIGNED = [name for name in KINDS if name != "soft_cross_entropy"]
+CROSS_ENTROPIES = ("soft_cross_entropy", "reverse_cross_entropy")
+SIGNED = [name for name in KINDS if name not in CROSS_ENTROPIES]
 of_probs = [name for name in KINDS if name != "logit_mse"]
 every = pytest.mark.parametrize("name", list(KINDS))
 
@@ -250,6 +252,7 @@ def compute(
         ("forward_kl", {}, 0.246281),
         ("reverse_kl", {}, 0.243229),
         ("soft_cross_entropy", {}, 1.206953),
+        ("reverse_cross_entropy", {}, 1.404346),
         ("jensen_shannon", {}, 0.059824),
         ("jensen_shannon", {"beta": 0.1}, 0.021953),
         ("jensen_shannon", {"beta": 0.9}, 0.021737),
@@ -331,6 +334,7 @@ def test_jensen_shannon_is_none_of_the_wrong_forms_that_tools_have_had() -> None
         ("reverse_kl", (-0.299362, 0.251074, 0.014309, 0.033979)),
         ("total_variation", (-0.210438, 0.149473, 0.040736, 0.020229)),
         ("soft_cross_entropy", (-0.336969, 0.261695, 0.039857, 0.035417)),
+        ("reverse_cross_entropy", (-0.287558, 0.022323, 0.127846, 0.137389)),
     ],
 )
 def test_gradient_of_each_on_the_reference_vectors(kind: str, gradient: tuple[float, ...]) -> None:
@@ -432,9 +436,10 @@ def test_each_is_zero_where_both_are_equal(name: str) -> None:
     logits = 5 * torch.randn(4, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     value, gradient = compute(name, logits, logits, 2.0)
     p = torch.softmax(logits / 2, -1)
-    expected = -4 * (p * p.log()).sum(-1) if name == "soft_cross_entropy" else torch.zeros(4, dtype=torch.float64)
+    expected = -4 * (p * p.log()).sum(-1) if name in CROSS_ENTROPIES else torch.zeros(4, dtype=torch.float64)
     torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-12)
+    if name != "reverse_cross_entropy":  # which wants a student that is surer than its teacher
+        torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-12)
 
 
 @every

@@ -72,6 +72,14 @@ def test_shares_add_up_and_names_differ(name: str, arguments: dict[str, Any]) ->
         assert (stage.part(WithCorpus) is not None) == any(term.name == "corpus" for term in stage.terms)
 
 
+def test_engine_reads_what_the_student_finds_most_likely() -> None:
+    stage = last("engine", max_new_tokens=9)
+    assert stage.source == OnPolicy(1.0, decoding=Decoding(9, temperature=0))
+    assert terms(stage) == {"energy": (TokenTerm(TokenDivergence("reverse_cross_entropy")), 1.0)}
+    assert [stage.name for stage in made("engine").stages] == ["fine_tune", "engine"]
+    assert [stage.name for stage in made("engine", fine_tune_fraction=0).stages] == ["engine"]
+
+
 @EVERY_RECIPE
 def test_every_card_is_complete(name: str) -> None:
     card = recipe_card(name)
@@ -135,6 +143,7 @@ def test_what_recipes_need() -> None:
         "adaptive_kl": [completions, logits],
         "taid": [completions, logits],
         "f_distill": [completions, writes, logits, own],
+        "engine": [completions, logits, own],
         "minillm": [completions, logits, own],
         "gkd": [completions, logits, own],
         "distillm": [completions, logits, own],

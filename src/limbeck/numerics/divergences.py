@@ -34,6 +34,7 @@ __all__ = [
     "jensen_shannon",
     "logit_mse",
     "probability_mse",
+    "reverse_cross_entropy",
     "reverse_kl",
     "skew_forward_kl",
     "skew_reverse_kl",
@@ -280,6 +281,22 @@ def soft_cross_entropy(
     """
     log_p, log_q = _log_probs(teacher_logits, student_logits, loss_temperature)
     return -_factor(loss_temperature, temperature_squared) * (log_p.exp() * log_q).sum(dim=-1)
+
+
+def reverse_cross_entropy(
+    *, teacher_logits: Tensor, student_logits: Tensor, loss_temperature: float = 1.0, temperature_squared: bool = True
+) -> Tensor:
+    """Return ``-sum q log p`` per distribution, times T^2: ``[..., V] -> [...]`` nats.
+
+    The reverse KL plus the student's entropy. It is least where the student is sure of the teacher's most likely
+    token, and the student's entropy where both are equal. Its gradient is ``-q_i (log p_i - sum q log p)``.
+    Arguments as in `forward_kl`.
+
+    Reference: Tu, Pang, Wiseman, Gimpel, "ENGINE: Energy-Based Inference Networks for Non-Autoregressive Machine
+    Translation", 2020, arXiv:2005.00850; as the approximation of a reverse KL: Wen et al. 2023, arXiv:2307.15190.
+    """
+    log_p, log_q = _log_probs(teacher_logits, student_logits, loss_temperature)
+    return -_factor(loss_temperature, temperature_squared) * (log_q.exp() * log_p).sum(dim=-1)
 
 
 def logit_mse(

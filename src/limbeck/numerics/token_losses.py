@@ -44,6 +44,7 @@ DivergenceKind = Literal[
     "alpha_beta",
     "adaptive_kl",
     "soft_cross_entropy",
+    "reverse_cross_entropy",
     "logit_mse",
     "probability_mse",
 ]
@@ -284,6 +285,12 @@ def _soft_cross_entropy(loss: TokenDivergence, teacher: Distribution, student: D
     return -terms.sum(dim=-1), lambda: torch.sub(student.probs, teacher.probs, out=terms)
 
 
+def _reverse_cross_entropy(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
+    cost = -teacher.log_probs
+    value = (cost * student.probs).sum(dim=-1)
+    return value, lambda: _centred(cost, value, student)
+
+
 def _logit_mse(loss: TokenDivergence, teacher: Distribution, student: Distribution) -> ClosedForm:
     ruled_out = (student.logits == -math.inf) | (teacher.logits == -math.inf)
     difference = torch.sub(student.logits, teacher.logits).masked_fill_(ruled_out, 0.0)
@@ -325,6 +332,7 @@ _FORMS: Final[Mapping[str, Callable[[TokenDivergence, Distribution, Distribution
     "alpha_beta": _alpha_beta,
     "adaptive_kl": _adaptive_kl,
     "soft_cross_entropy": _soft_cross_entropy,
+    "reverse_cross_entropy": _reverse_cross_entropy,
     "logit_mse": _logit_mse,
     "probability_mse": _probability_mse,
 }

@@ -49,6 +49,7 @@ RECIPES = {
     "adaptive_kl": "limbeck.recipes.token_divergences:adaptive_kl",
     "taid": "limbeck.recipes.taid:taid",
     "f_distill": "limbeck.recipes.f_distill:f_distill",
+    "engine": "limbeck.recipes.engine:engine",
     "minillm": "limbeck.recipes.minillm:minillm",
     "gkd": "limbeck.recipes.gkd:gkd",
     "distillm": "limbeck.recipes.distillm:distillm",
