@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from limbeck.demo.setting import read_banking77
 from limbeck.results.sections import EnsembleMember
@@ -144,6 +145,22 @@ def test_tables(modules: dict[str, ModuleType], tmp_path: Path, capsys: pytest.C
     assert "| the better simple baseline | +20.0 | +20.0 | −4.8 to +44.8 |".replace("−", "-") in told
     assert "keeps 100.0 %" in told
     assert "| trec | TF-IDF + logistic regression | +40.0 |" in told
+
+
+def test_the_mean_of_sets_is_as_sure_as_the_draws_within_them(modules: dict[str, ModuleType]) -> None:
+    tables, rng = modules["tables"], np.random.default_rng(0)
+    one = rng.normal(1.0, 1.0, 5)
+    low, high, p_value = tables.mean_over_sets([one.tolist()])
+    expected = stats.ttest_1samp(one, 0.0)
+    assert p_value == pytest.approx(expected.pvalue)
+    assert (low, high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    apart = tables.mean_over_sets([one.tolist(), (one + 30).tolist()])
+    assert apart[1] - apart[0] < high - low, "what the sets differ by is no doubt"
+    # The mean of two means is half their sum: Welch's test of two samples, one with the other sign, is the same.
+    other = rng.normal(-0.5, 2.0, 4)
+    p_value = tables.mean_over_sets([one.tolist(), other.tolist()])[2]
+    assert p_value == pytest.approx(stats.ttest_ind(one, -other, equal_var=False).pvalue)
+    assert tables.mean_over_sets([[1.0, 2.0], [3.0]]) is None
 
 
 def test_figures_replace_those_of_the_same_system(modules: dict[str, ModuleType], tmp_path: Path) -> None:
