@@ -34,17 +34,21 @@ KINDS: dict[str, dict[str, Any]] = {
     "opt": {**_BLOCKS, "ffn_dim": 24, "word_embed_proj_dim": 12, "max_position_embeddings": 32},
     "t5": {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 0},
     "bart": _BART,
+    # The output embeddings are narrower than the states, and the head adds columns to them.
+    "mobilebert": {**_BLOCKS, "intra_bottleneck_size": 8, "embedding_size": 4, "max_position_embeddings": 32},
 }
 EVERY_KIND = pytest.mark.parametrize("kind", sorted(KINDS))
 
 
 def make(kind: str, **options: Any) -> Any:
     """Return a random model in float64 and evaluation mode whose logits differ by several nats."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
     torch.manual_seed(0)
     config = AutoConfig.for_model(kind, vocab_size=VOCABULARY, **(_ENDS | KINDS[kind] | options))
-    auto = AutoModelForSeq2SeqLM if kind in ("t5", "bart") else AutoModelForCausalLM
+    auto: Any = {"t5": AutoModelForSeq2SeqLM, "bart": AutoModelForSeq2SeqLM, "mobilebert": AutoModelForMaskedLM}.get(
+        kind, AutoModelForCausalLM
+    )
     model = auto.from_config(config).double().eval()
     with torch.no_grad():
         for parameter in model.parameters():

@@ -27,7 +27,10 @@ def test_depth_width_and_shapes(make_classifier: Make, kind: str) -> None:
 
 def test_attention_of_decoders() -> None:
     """Keys and values that queries share, heads whose width is their own, and tokens that see only earlier ones."""
-    from transformers import BertConfig, BertModel, GPT2Config, GPT2Model, LlamaConfig, LlamaModel, T5Config, T5Model
+    from transformers import (
+        BertConfig, BertModel, GPT2Config, GPT2Model, LlamaConfig, LlamaModel, MobileBertConfig, MobileBertModel,
+        T5Config, T5Model,
+    )  # fmt: skip
 
     fields: Any = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 8}
     bert = BertModel(BertConfig(**fields, vocab_size=9))
@@ -36,6 +39,8 @@ def test_attention_of_decoders() -> None:
     assert shapes(bert, llama) == Shapes(1, 16, 1, 16, 4, 4, 4, 2, 4, 6, causal=True, outputs=2)
     assert shapes(gpt2, bert) == Shapes(1, 16, 1, 16, 2, 4, 2, 4, 8, 4, causal=True, outputs=2)
     assert not shapes(bert, bert).causal
+    mobile = MobileBertModel(MobileBertConfig(**fields, intra_bottleneck_size=8, embedding_size=4, vocab_size=9))
+    assert shapes(bert, mobile) == Shapes(1, 16, 1, 16, 4, 4, 4, 4, 4, 2, outputs=2)  # heads inside the bottleneck
     t5 = T5Model(T5Config(d_model=16, d_kv=8, d_ff=8, num_layers=1, num_heads=2, vocab_size=9))
     assert not shapes(t5, t5).causal
     model: Any = torch.nn.Module()  # of layers that differ

@@ -16,10 +16,12 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["my", "card", "is", "lost", "note", "coin", "un", "##lock", "##ed", "##s", "bank", "the", "top", "!"]
 
 
-def save_masked_lm(folder: Path, *, lowercase: bool = True, mask: bool = True, positions: int = 24) -> Path:
-    """Save a masked BERT of random weights with the vocabulary above."""
+def save_masked_lm(
+    folder: Path, *, lowercase: bool = True, mask: bool = True, positions: int = 24, kind: str = "bert", **fields: Any
+) -> Path:
+    """Save a masked BERT, or another model, of random weights with the vocabulary above."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+    from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedTokenizerFast
 
     inner = Tokenizer(models.WordPiece({w: i for i, w in enumerate(SPECIAL + WORDS)}, unk_token="[UNK]"))
     inner.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
@@ -32,11 +34,11 @@ def save_masked_lm(folder: Path, *, lowercase: bool = True, mask: bool = True, p
         mask_token="[MASK]" if mask else None,
     )  # fmt: skip
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(SPECIAL + WORDS), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=32, max_position_embeddings=positions, initializer_range=0.5,
+    config = AutoConfig.for_model(
+        kind, vocab_size=len(SPECIAL + WORDS), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=positions, initializer_range=0.5, **fields,
     )  # fmt: skip
-    BertForMaskedLM(config).save_pretrained(folder)
+    AutoModelForMaskedLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
@@ -74,6 +76,17 @@ def test_the_model_reads_the_text_beside_the_gap(filler: WordFiller) -> None:
     assert found[0].tolist() != alone, "it sees the original word"
     assert not filler.model.training
     assert filler.model(**filler.tokenizer("my card", return_tensors="pt")).logits.shape[1] == 4  # no hook is left
+
+
+def test_a_head_that_does_not_call_its_output_embeddings(tmp_path: Path) -> None:
+    fields = {"intra_bottleneck_size": 8, "embedding_size": 4}
+    filler = load_word_filler(str(save_masked_lm(tmp_path / "mobile", kind="mobilebert", **fields)))
+    found = filler.likeliest([filler.read("my card"), filler.read("the bank")], [2, 1], 5)
+    mask = ids("[MASK]")[0]
+    assert found.tolist() == [
+        by_hand(filler.model, [*ids("my"), mask], ids("my", "card"), 2, 5),
+        by_hand(filler.model, [mask, *ids("bank")], ids("the", "bank"), 1, 5),
+    ]
 
 
 def test_words_of_several_pieces_have_no_place(filler: WordFiller) -> None:

@@ -87,6 +87,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "roberta": _ENCODER | {"pad_token_id": 0},
     "mpnet": _ENCODER | {"pad_token_id": 0},
     "distilbert": {"dim": 32, "n_layers": LAYERS, "n_heads": HEADS, "hidden_dim": 48, "max_position_embeddings": 40},
+    "mobilebert": _ENCODER | {"intra_bottleneck_size": 16, "embedding_size": 8},
     "llama": _DECODER,
     "qwen2": _DECODER | {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1},
     "gemma3_text": _DECODER | {"head_dim": 8, "sliding_window": 3, "layer_types": ["sliding_attention"] * 2
@@ -215,7 +216,8 @@ def test_the_feed_forward_block_is_what_is_added_last(kind: str, half: Any) -> N
     found = seen(model, given, frozenset({tap}))[tap]
     hidden = Tap("hidden", 1, half)
     state = seen(model, given, frozenset({hidden}))[hidden]
-    assert found.shape == state.shape
+    width = 16 if kind == "mobilebert" else state.shape[-1]  # it is inside a bottleneck
+    assert found.shape == (*state.shape[:-1], width)
     if kind in ("llama", "qwen2", "t5"):  # pre-norm: the layer's output is its residual and this, and no more
         layer = layer_list(model, half)[1][0]
         name = {"t5": f"layer.{2 if half == 'decoder' else 1}.DenseReluDense"}.get(kind, "mlp")

@@ -107,27 +107,43 @@ def token_logits(
     if not head.lazy:
         logits_BTV: Tensor = model(**known, **options).logits
         return DenseLogits(logits_BTV[supervised_BT][:, :vocabulary])
-    output: Any = model.get_output_embeddings()
-    with _headless(output) as seen:
+    with _headless(model) as seen:
         model(**known, **options)
     (hidden_BTD,) = seen
-    weight_VD, bias_V = output.weight, getattr(output, "bias", None)
+    weight_VD, bias_V = _head_weights(model)
     if vocabulary is not None and vocabulary < len(weight_VD):
         weight_VD, bias_V = weight_VD[:vocabulary], None if bias_V is None else bias_V[:vocabulary]
     return LazyLogits(hidden_BTD[supervised_BT], weight_VD, bias_V, head.softcap, head.scale)
 
 
+def _joined_head(model: Any) -> Any:
+    """Return MobileBERT's head, which never calls its output embeddings; ``None`` for all other models."""
+    found = getattr(getattr(model, "cls", None), "predictions", None)
+    return found if type(found).__name__ == "MobileBertLMPredictionHead" else None
+
+
+def _head_weights(model: Any) -> tuple[Tensor, Tensor | None]:
+    """Return weight ``[V, D]`` and bias of the output embeddings; MobileBERT's are narrow, and it adds columns."""
+    output: Any = model.get_output_embeddings()
+    weight_VD = output.weight
+    if (joined := _joined_head(model)) is not None:
+        weight_VD = torch.cat([weight_VD, joined.dense.weight.T], dim=1)
+    return weight_VD, getattr(output, "bias", None)
+
+
 @contextmanager
-def _headless(output: nn.Module) -> Iterator[list[Tensor]]:
+def _headless(model: Any) -> Iterator[list[Tensor]]:
     """Collect the inputs of the output embeddings, which return one number per position instead of logits.
 
     This includes anything a model does before its head (T5 scales the decoder's states), unlike
     ``last_hidden_state``.
     """
     seen: list[Tensor] = []
+    joined = _joined_head(model)
+    output: Any = model.get_output_embeddings() if joined is None else joined
 
     def keep(hidden: Tensor, *_: Any, **__: Any) -> Tensor:
-        seen.append(hidden)
+        seen.append(hidden if joined is None else joined.transform(hidden))
         return hidden[..., :1]
 
     output.forward = keep

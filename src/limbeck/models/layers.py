@@ -58,8 +58,12 @@ def head_groups(model: Any) -> int:
 
 def head_width(model: Any) -> int:
     """Return the width of an attention head; 0 if unknown, as `heads`."""
-    found = getattr(text_config(model), "head_dim", None)
-    return found if isinstance(found, int) else width(model) // heads(model) if heads(model) else 0
+    config = text_config(model)
+    found = getattr(config, "head_dim", None)
+    if isinstance(found, int):
+        return found
+    inside = int(getattr(config, "true_hidden_size", width(model)))  # of MobileBERT's bottlenecks
+    return inside // heads(model) if heads(model) else 0
 
 
 def is_causal(model: Any) -> bool:

@@ -89,11 +89,13 @@ class WordFiller:
             for name in texts[0].inputs
             if name in known
         }
-        rows = torch.arange(len(texts))
-        inputs["input_ids"][rows, torch.tensor(places)] = self.tokenizer.mask_token_id
-        with _only_at(self.model, torch.tensor(places, device=device)):
+        rows, place_B = torch.arange(len(texts)), torch.tensor(places)
+        inputs["input_ids"][rows, place_B] = self.tokenizer.mask_token_id
+        with _only_at(self.model, place_B.to(device)) as picked:
             logits = self.model(**{name: x.to(device) for name, x in inputs.items()}).logits
-        found: NDArray[np.int64] = logits[:, 0].float().topk(count, dim=-1).indices.cpu().numpy()
+        # A head that does not call its output embeddings (MobileBERT's) has read all places.
+        logits_BV = logits[:, 0] if picked else logits[rows, place_B]
+        found: NDArray[np.int64] = logits_BV.float().topk(count, dim=-1).indices.cpu().numpy()
         return found
 
     def words(self, ids: Sequence[int]) -> list[str]:
@@ -139,16 +141,21 @@ def _padded(values: list[int], length: int, filler: int) -> list[int]:
 
 
 @contextmanager
-def _only_at(model: Any, place_B: Tensor) -> Iterator[None]:
-    """Let the head read the state at one place of each row: logits of all places would fill the memory."""
+def _only_at(model: Any, place_B: Tensor) -> Iterator[list[Tensor]]:
+    """Let the head read the state at one place of each row: logits of all places would fill the memory.
+
+    Yields the list of the states that it has read in this way.
+    """
+    picked: list[Tensor] = []
 
     def pick(_module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         state_BTD, *rest = args
         rows = torch.arange(len(place_B), device=state_BTD.device)
-        return (state_BTD[rows, place_B][:, None], *rest)
+        picked.append(state_BTD[rows, place_B][:, None])
+        return (picked[-1], *rest)
 
     handle = model.get_output_embeddings().register_forward_pre_hook(pick)
     try:
-        yield
+        yield picked
     finally:
         handle.remove()

@@ -175,7 +175,7 @@ def _keep_input(seen: _Seen, tap: Tap, _module: nn.Module, args: tuple[Any, ...]
 def _feed_forward(model: nn.Module, layer: nn.Module) -> nn.Module:
     known: dict[str, nn.Module] = dict(layer.named_modules())
     for name in _FEED_FORWARD:
-        if name in known:
+        if name in known and not isinstance(known[name], nn.ModuleList):  # MobileBERT has a list before its last one
             return known[name]
     raise ModelError(
         f"cannot find the feed-forward block in the layers of {type(model).__name__} ({type(layer).__name__}). Use a "
