@@ -28,9 +28,17 @@ def test_depth_width_and_shapes(make_classifier: Make, kind: str) -> None:
 def test_attention_of_decoders() -> None:
     """Keys and values that queries share, heads whose width is their own, and tokens that see only earlier ones."""
     from transformers import (
-        BertConfig, BertModel, GPT2Config, GPT2Model, LlamaConfig, LlamaModel, MobileBertConfig, MobileBertModel,
-        T5Config, T5Model,
-    )  # fmt: skip
+        BertConfig,
+        BertModel,
+        GPT2Config,
+        GPT2Model,
+        LlamaConfig,
+        LlamaModel,
+        MobileBertConfig,
+        MobileBertModel,
+        T5Config,
+        T5Model,
+    )
 
     fields: Any = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 8}
     bert = BertModel(BertConfig(**fields, vocab_size=9))

@@ -87,7 +87,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "roberta": _ENCODER | {"pad_token_id": 0},
     "mpnet": _ENCODER | {"pad_token_id": 0},
     "distilbert": {"dim": 32, "n_layers": LAYERS, "n_heads": HEADS, "hidden_dim": 48, "max_position_embeddings": 40},
-    "mobilebert": _ENCODER | {"intra_bottleneck_size": 16, "embedding_size": 8},
+    "mobilebert": _ENCODER | {"intra_bottleneck_size": 16, "embedding_size": 8, "num_feedforward_networks": 2},
     "llama": _DECODER,
     "qwen2": _DECODER | {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1},
     "gemma3_text": _DECODER | {"head_dim": 8, "sliding_window": 3, "layer_types": ["sliding_attention"] * 2
@@ -181,8 +181,9 @@ def test_queries_keys_and_values_give_the_scores_and_the_output_of_attention(
     found = seen(model, given, frozenset(Tap(site, 2, half) for site in sites))
     query, key, value, scores = (found[Tap(site, 2, half)] for site in sites)
     groups = 2 if kind in ("llama", "qwen2", "gemma2", "gemma3_text") else HEADS
-    assert query.shape == (2, HEADS, scores.shape[-1], 8)
-    assert key.shape == value.shape == (2, groups, scores.shape[-1], 8)
+    width = 4 if kind == "mobilebert" else 8
+    assert query.shape == (2, HEADS, scores.shape[-1], width)
+    assert key.shape == value.shape == (2, groups, scores.shape[-1], width)
     outputs: list[Tensor] = []
     projection = next(
         module

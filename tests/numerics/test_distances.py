@@ -13,9 +13,11 @@ from torch import Tensor
 
 from limbeck.numerics.distances import (
     cosine_distance,
+    difference_of_variances,
     layer_normalised,
     mean_squared_distance,
     normalised_squared_distance,
+    squared_difference_of_means,
 )
 
 Distance = Callable[..., Tensor]
@@ -32,6 +34,31 @@ def double(values: object) -> Tensor:
 def slow_cosine(first: tuple[float, ...], second: tuple[float, ...]) -> float:
     product = sum(a * b for a, b in zip(first, second, strict=True))
     return product / math.sqrt(sum(a * a for a in first)) / math.sqrt(sum(b * b for b in second))
+
+
+def test_a_feature_map_in_parts() -> None:
+    """The states after a layer norm, their means and their variances are told apart."""
+    teacher, student = double((1, 2, 3, 6)), double((0, 2, 4, 2))
+    assert mean_squared_distance(teacher=teacher, student=student).item() == 4.5
+    normed = mean_squared_distance(teacher=layer_normalised(teacher), student=layer_normalised(student)).item()
+    assert normed == pytest.approx(1.244071, abs=1e-5)
+    assert squared_difference_of_means(teacher=teacher, student=student).item() == 1.0
+    assert difference_of_variances(teacher=teacher, student=student).item() == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("distance", [squared_difference_of_means, difference_of_variances])
+def test_statistics_of_states(distance: Distance) -> None:
+    torch.manual_seed(0)
+    teacher, student = torch.randn(2, 3, 5, dtype=torch.float64), torch.randn(2, 3, 5, dtype=torch.float64)
+    found = distance(teacher=teacher.requires_grad_(), student=student.requires_grad_())
+    assert found.shape == (2, 3)
+    found.sum().backward()
+    assert teacher.grad is None
+    start = student.detach().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: distance(teacher=teacher, student=x), (start,))
+    assert distance(teacher=student, student=student).abs().max() == 0
+    half = distance(teacher=teacher.bfloat16(), student=student.bfloat16())
+    assert half.dtype == torch.float32
 
 
 def test_cosine_distance_of_the_reference_vectors() -> None:

@@ -22,13 +22,14 @@ from limbeck.recipes.catalogue import AUTO, RECIPES, build_recipe, recipe_card, 
 from limbeck.sequences.class_pairs import ClassPairs
 from limbeck.sequences.mixing import mixing_for
 from limbeck.stages.stage import Stage
+from limbeck.stages.unfreezing import OneLayer
 from limbeck.teachers.local import LocalTeacher
 
 Make = Callable[..., Any]
 OF_CLASSES = recipes_for("classification")
 EVERY_RECIPE = pytest.mark.parametrize("name", OF_CLASSES)
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in OF_CLASSES),
+    *((name, {"layers": 4} if name == "mobilebert" else {}) for name in OF_CLASSES),
     ("anon", {"labels": "hard"}),
     ("pd", {"fine_tune_fraction": 0.5}),
     ("kd", {"label_weight": 0}),
@@ -71,7 +72,8 @@ def in_two_stages() -> list[Stage]:
 def losses_of(stage: Stage, make_classifier: Make, make_task: Make, steps: int) -> list[float]:
     """The stage's loss on a fixed batch in each of `steps` steps of training on it, less what it cannot go below."""
     teacher = make_classifier(layers=4, seed=2, scale=12.0)
-    student = make_classifier(layers=2, seed=1, scale=12.0 if isinstance(stage.source, ClassPairs) else 1.0)
+    layers = 4 if isinstance(stage.trains, OneLayer) else 2
+    student = make_classifier(layers=layers, seed=1, scale=12.0 if isinstance(stage.source, ClassPairs) else 1.0)
     student.requires_grad_(stage.trains_student)
     terms = bind_terms(stage.terms, shapes(teacher, student))
     objective = Objective(student, terms, trains_student=stage.trains_student)
@@ -149,7 +151,7 @@ def test_terms_of_the_paper_that_are_off_by_default_are_named(name: str) -> None
     off = {argument for argument in of_papers if card.defaults.get(argument) == 0}
     assert {argument for argument in of_papers if argument in card.left_out} == off
     # A stage and rows of its own, which no weight stands for.
-    assert bool(card.left_out) == (bool(off) or name in ("tinybert", "mixkd", "distilbilstm"))
+    assert bool(card.left_out) == (bool(off) or name in ("tinybert", "mobilebert", "mixkd", "distilbilstm"))
     assert "`" not in card.left_out
 
 
@@ -182,6 +184,14 @@ def test_what_recipes_need() -> None:
         "tinybert": [
             "teacher logits (for texts: and its vocabulary)",
             "teacher hidden states",
+            "equal numbers of attention heads",
+            "equal tokenizers",
+        ],
+        "mobilebert": [
+            "labels (for texts: completions)",
+            "teacher logits (for texts: and its vocabulary)",
+            "teacher hidden states",
+            "equal width",
             "equal numbers of attention heads",
             "equal tokenizers",
         ],
@@ -223,7 +233,8 @@ def test_what_recipes_need() -> None:
             "xyzzy",
             {},
             "unknown recipe 'xyzzy': known here: ad_kd, anon, distilbert, distilbilstm, fine_tune, homodistil, kd, "
-            "linear_probe, metadistil, minilm, minilm_v2, minima, mixkd, pd, pkd, reaugkd, setfit, ted, tinybert",
+            "linear_probe, metadistil, minilm, minilm_v2, minima, mixkd, mobilebert, pd, pkd, reaugkd, setfit, ted, "
+            "tinybert",
         ),
         ("pkd", {"hint_wieght": 1}, "recipe.hint_wieght: 'pkd' has no such argument; did you mean 'hint_weight'?"),
         ("fine_tune", {"epochs": 1}, "recipe.epochs: 'fine_tune' takes no arguments"),

@@ -123,6 +123,14 @@ def test_what_recipes_need() -> None:
             "equal numbers of attention heads",
             "equal tokenizers",
         ],
+        "mobilebert": [
+            either,
+            "teacher logits (for texts: and its vocabulary)",
+            "teacher hidden states",
+            "equal width",
+            "equal numbers of attention heads",
+            "equal tokenizers",
+        ],
         "minilm": [
             either,
             "teacher logits (for texts: and its vocabulary)",

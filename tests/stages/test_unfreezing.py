@@ -16,17 +16,19 @@ from torch import Tensor
 from limbeck.errors import ConfigError
 from limbeck.losses.labels import LabelCrossEntropy
 from limbeck.losses.term import WeightedTerm
+from limbeck.models.layers import layer_list
 from limbeck.models.parts import parts_of
 from limbeck.sequences.fixed import FixedSequences
 from limbeck.stages.early_stopping import EarlyStopping, Judge, Judgement
 from limbeck.stages.pipeline import StageRun, run_stage
 from limbeck.stages.stage import Stage, Training
-from limbeck.stages.unfreezing import Trained, Unfrozen, require_trainable, training_only
+from limbeck.stages.unfreezing import OneLayer, Trained, Unfrozen, require_trainable, training_only
 from limbeck.students.adapters import Adapter, add_adapter
 from limbeck.types import Shapes, SilentProgress
 
 Make = Callable[..., Any]
 STEPS = 6
+LAYERS: list[Trained] = [OneLayer(1), OneLayer(2)]
 GROWING: list[Trained] = ["head", Unfrozen(1, 3), Unfrozen(2, 3), Unfrozen(3, 3)]
 
 
@@ -83,6 +85,13 @@ def test_the_trained_set_grows_to_everything(make_classifier: Make) -> None:
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
+def test_one_layer_is_that_layer(make_classifier: Make) -> None:
+    model = make_classifier()
+    for number, trains in enumerate(LAYERS):
+        layer = dict(layer_list(model)[1][number].named_parameters())
+        assert trained_in(model, trains) == {f"bert.encoder.layer.{number}.{name}" for name in layer}
+
+
 def test_what_was_frozen_before_stays_so(make_classifier: Make) -> None:
     model = make_classifier()
     words = model.get_input_embeddings().weight.requires_grad_(False)
@@ -94,7 +103,7 @@ def test_what_was_frozen_before_stays_so(make_classifier: Make) -> None:
     ]
 
 
-@pytest.mark.parametrize("trains", GROWING, ids=str)
+@pytest.mark.parametrize("trains", [*GROWING, *LAYERS], ids=str)
 def test_a_stage_changes_what_it_trains_and_nothing_else(
     trains: Trained, make_classifier: Make, make_task: Make, tmp_path: Path
 ) -> None:
@@ -155,7 +164,10 @@ def test_a_kill_changes_nothing_in_the_end(
 
 def test_a_student_of_too_few_layers_is_refused_before_training(make_classifier: Make) -> None:
     require_trainable(make_classifier("albert"), ["all"])
-    require_trainable(make_classifier(), ["all", *GROWING])
+    require_trainable(make_classifier(), ["all", *GROWING, *LAYERS])
+    for layer in (0, 3):
+        with pytest.raises(ConfigError, match=f"trains layer {layer} alone, and the student has 2: give the recipe"):
+            require_trainable(make_classifier(), ["all", *LAYERS, OneLayer(layer)])
     with pytest.raises(ConfigError, match="at most 3 parts"):
         require_trainable(make_classifier(), ["head", Unfrozen(1, 4)])
     for parts in (0, 4):

@@ -1,18 +1,22 @@
-"""Word embeddings of a new student that are its teacher's, reduced."""
+"""Embeddings of a new student that are its teacher's, or reduced ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from tests.tasks.masked_lm.masked_models import TINY, make_model
 
 from limbeck.errors import ConfigError
 from limbeck.models.layers import word_embeddings
 from limbeck.numerics.principal_components import reduced
-from limbeck.students.embeddings import reduce_word_embeddings
+from limbeck.students.embeddings import copy_embeddings, reduce_word_embeddings
 from limbeck.students.initialise import student_from_config
+from limbeck.tasks.new_student import new_student
+from limbeck.tasks.run_config import Student
 
 Make = Callable[..., Any]
 
@@ -48,3 +52,67 @@ def test_a_table_of_the_same_width_is_copied_and_a_wider_one_refused(make_classi
     assert torch.equal(word_embeddings(student).weight, word_embeddings(teacher).weight)
     with pytest.raises(ConfigError, match=r"which have 16 components, and those of student.config have 32"):
         reduce_word_embeddings(teacher, student_of(32))
+
+
+# ---- all embeddings as they are
+
+MOBILE = {
+    "model_type": "mobilebert", "embedding_size": 8, "intra_bottleneck_size": 8, "intermediate_size": 16,
+    "num_feedforward_networks": 2,
+}  # fmt: skip
+
+
+def changed(model: Any, **arguments: Any) -> dict[str, bool]:
+    """Copy, and return which parameters are the teacher's now, by name; all others are as they were."""
+    teacher = arguments["teacher"]
+    with torch.no_grad():
+        for parameter in teacher.parameters():
+            parameter += 1
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    copy_embeddings(teacher, model)
+    of_teacher = dict(teacher.named_parameters())
+    copied = {n: n in of_teacher and torch.equal(p, of_teacher[n]) for n, p in model.named_parameters()}
+    assert all(copied[name] or torch.equal(p, before[name]) for name, p in model.named_parameters())
+    return copied
+
+
+def test_everything_beside_the_words_is_copied() -> None:
+    teacher, student = (make_model(**MOBILE, num_hidden_layers=n) for n in (2, 1))
+    copied = changed(student, teacher=teacher)
+    embeddings = {name for name in copied if name.startswith("mobilebert.embeddings.")}
+    assert {name for name, same in copied.items() if same} == embeddings
+    assert len(embeddings) == 7
+    assert student.cls.predictions.decoder.weight is student.mobilebert.embeddings.word_embeddings.weight
+
+
+def test_what_has_another_shape_or_kind_is_left_as_it_is() -> None:
+    teacher = make_model(**MOBILE, normalization_type="layer_norm", max_position_embeddings=40)
+    copied = changed(make_model(**MOBILE), teacher=teacher)
+    assert sorted(name.removeprefix("mobilebert.embeddings.") for name, same in copied.items() if same) == [
+        "embedding_transformation.bias", "embedding_transformation.weight", "token_type_embeddings.weight",
+        "word_embeddings.weight",
+    ]  # fmt: skip
+
+
+def test_of_a_decoder_only_the_words_are_copied() -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    fields: Any = {"vocab_size": 9, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+                   "num_attention_heads": 2, "pad_token_id": 0}  # fmt: skip
+    copied = changed(LlamaForCausalLM(LlamaConfig(**fields)), teacher=LlamaForCausalLM(LlamaConfig(**fields)))
+    assert [name for name, same in copied.items() if same] == ["model.embed_tokens.weight"]
+
+
+def test_a_run_file_asks_for_it(make_classifier: Make) -> None:
+    teacher, config = make_classifier(layers=3), {**TINY, "num_hidden_layers": 1, "vocab_size": 40}
+    for wanted in ("random", "teacher"):
+        section = Student(config=config, word_embeddings=wanted)
+        student = new_student(section, teacher, ["a", "b", "c"], SimpleNamespace(pad_token_id=0))
+        words = [model.get_input_embeddings().weight for model in (teacher, student)]
+        assert torch.equal(*words) is (wanted == "teacher")
+
+
+def test_a_table_of_another_shape_is_not_copied() -> None:
+    message = r"has 25 rows of width 16, and the student's 25 of width 8.*or use word_embeddings: pca"
+    with pytest.raises(ConfigError, match=message):
+        copy_embeddings(make_model(), make_model(**MOBILE))

@@ -49,7 +49,10 @@ def test_the_bar_names_a_seed_where_there_are_several_and_teachers_train_as_they
 
 
 def test_a_stage_has_its_own_settings_and_the_run_s_others() -> None:
-    stages = [Stage("first", TERMS, 0.5, settings={"schedule": "constant"}), Stage("second", TERMS, 0.5)]
+    stages = [
+        Stage("first", TERMS, 0.5, settings={"schedule": "constant"}, rate_factor=3.0), Stage("second", TERMS, 0.5)
+    ]  # fmt: skip
     first, second = planned_stages(run([0]), System("tinybert", "main"), stages, 8, seed=0, number=2)
     assert (first.training.schedule, first.training.batch_size) == ("constant", 4)
+    assert first.training.learning_rate == pytest.approx(3 * second.training.learning_rate)
     assert second.training == Training(batch_size=4)

@@ -8,9 +8,11 @@ from torch import Tensor
 __all__ = [
     "attention_squared_distance",
     "cosine_distance",
+    "difference_of_variances",
     "layer_normalised",
     "mean_squared_distance",
     "normalised_squared_distance",
+    "squared_difference_of_means",
 ]
 
 _SMALLEST_NORM = 1e-12
@@ -54,6 +56,27 @@ def mean_squared_distance(*, teacher: Tensor, student: Tensor, reaches_teacher: 
     exact = torch.promote_types(student.dtype, torch.float32)
     fixed = teacher if reaches_teacher else teacher.detach()
     return (student.to(exact) - fixed.to(exact)).square().mean(dim=-1)
+
+
+def squared_difference_of_means(*, teacher: Tensor, student: Tensor) -> Tensor:
+    """Return ``(mean_d student_d - mean_d teacher_d)^2``, ``[..., D] -> [...]``.
+
+    >>> squared_difference_of_means(teacher=torch.tensor([1.0, 2, 3, 6]), student=torch.tensor([0.0, 2, 4, 2])).item()
+    1.0
+    """
+    exact = torch.promote_types(student.dtype, torch.float32)
+    return (student.to(exact).mean(dim=-1) - teacher.detach().to(exact).mean(dim=-1)).square()
+
+
+def difference_of_variances(*, teacher: Tensor, student: Tensor) -> Tensor:
+    """Return ``|var_d student_d - var_d teacher_d|`` of the D components, divided by D, ``[..., D] -> [...]``.
+
+    >>> difference_of_variances(teacher=torch.tensor([1.0, 2, 3, 6]), student=torch.tensor([0.0, 2, 4, 2])).item()
+    1.5
+    """
+    exact = torch.promote_types(student.dtype, torch.float32)
+    own, other = (x.to(exact).var(dim=-1, correction=0) for x in (student, teacher.detach()))
+    return (own - other).abs()
 
 
 def attention_squared_distance(*, teacher: Tensor, student: Tensor) -> Tensor:

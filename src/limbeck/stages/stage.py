@@ -28,6 +28,7 @@ __all__ = ["SGD_MOMENTUM", "Stage", "Training", "require_rows_together"]
 SGD_MOMENTUM = 0.9
 
 _Part = TypeVar("_Part", bound=Source)
+_Training = TypeVar("_Training", bound="Training")
 
 _Count = Annotated[int, Field(gt=0, le=10**9)]
 """A larger number is a typing mistake, and products of two would overflow."""
@@ -46,6 +47,8 @@ class Stage:
     """Fields of `Training` that this stage sets itself, whatever the run says."""
     trains: Trained = "all"
     """What of the student it trains; everything else keeps its weights. Terms' own parameters are always trained."""
+    rate_factor: float = 1.0
+    """Factor on the run's learning rate."""
     fit_head: bool = False
     """Whether the classifier's last linear layer begins as a logistic regression on the frozen features of the stage's
     rows, for their gold labels or, if a term reads the teacher's logits, for its probabilities. With a share of 0 that
@@ -63,6 +66,11 @@ class Stage:
     def bound(self, shapes: Shapes) -> tuple[WeightedTerm, ...]:
         """Return its terms bound to teacher and student; those of a stage that prunes, to the student before that."""
         return bind_terms(self.terms, shapes if self.pruning is None else shapes.unpruned())
+
+    def training(self, of_run: _Training) -> _Training:
+        """Return the settings that it trains with, in a run with these."""
+        rate = self.rate_factor * of_run.learning_rate
+        return of_run.model_copy(update={"learning_rate": rate, **self.settings})
 
     def part(self, kind: type[_Part]) -> _Part | None:
         """Return its source, or one inside it, that is a `kind`."""

@@ -10,7 +10,7 @@ from limbeck.models.load import Head, load_classifier, load_tokenizer
 from limbeck.models.pooled_classifier import with_pooling
 from limbeck.models.pooling import Pooling
 from limbeck.numerics.layer_maps import choose_layers
-from limbeck.students.embeddings import reduce_word_embeddings
+from limbeck.students.embeddings import start_embeddings
 from limbeck.students.initialise import student_from_config, student_from_layers
 from limbeck.students.pruning.importance import Importance
 from limbeck.students.pruning.shape import Widths
@@ -117,6 +117,5 @@ def new_student(
     student = student_from_config(
         section.config, outputs, head=head, pooling=pooling, tokenizer=tokenizer, pairs=pairs
     )
-    if section.word_embeddings == "pca":
-        reduce_word_embeddings(teacher, student)
+    start_embeddings(student, teacher, section.word_embeddings)
     return student

@@ -48,6 +48,6 @@ def planned_stages(
             stage,
             steps=steps,
             folder=f"{index:02d}-{system.name}-{stage.name}-seed{seed}",
-            training=training.model_copy(update=dict(stage.settings)),
+            training=stage.training(training),
             title=stage_title(stage, in_prose(system.title), None if of_teacher or len(config.seeds) == 1 else seed),
         )

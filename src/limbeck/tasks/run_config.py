@@ -281,8 +281,9 @@ class Student(_Section):
     """Number of layers, or ``half`` of those there are; with a name."""
     config: dict[str, Any] | None = None
     """A Hugging Face configuration (``model_type: bert, num_hidden_layers: 3, ...``) for random weights."""
-    word_embeddings: Literal["random", "pca"] = "random"
-    """Those of a student with `config`; ``pca``: the principal components of the teacher's."""
+    word_embeddings: Literal["random", "pca", "teacher"] = "random"
+    """Those of a student with `config`; ``pca``: the principal components of the teacher's; ``teacher``: the teacher's
+    own, and its other embeddings where they have the same shape."""
     trust_remote_code: bool = False
 
     @model_validator(mode="after")

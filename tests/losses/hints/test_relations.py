@@ -202,6 +202,9 @@ def test_what_it_asks_for() -> None:
     assert not bound.causal
     assert AT.bind(FITTING._replace(causal=True)).causal
     assert AT.needs.teacher_hidden
+    lower = replace(AT, student_layer=2, teacher_layer=4).bind(FITTING).needs
+    assert {tap.layer for tap in lower.student_taps} == {2}
+    assert {tap.layer for tap in lower.teacher_taps} == {4}
     earlier = AttentionRelation("value", "value", 48, teacher_layer=9).bind(FITTING)
     assert earlier.needs == Needs(frozenset({Tap("value", 6)}), frozenset({Tap("value", 9)}), same_tokens=True)
 
@@ -226,6 +229,7 @@ def test_the_number_of_heads_that_is_chosen(pair: Shapes, heads: int) -> None:
         (AT, FITTING._replace(student_heads=6), "the teacher has 12 in each layer and the student 6. Use a student"),
         (VR, FITTING._replace(student_heads=0), "the configuration of the student does not give one"),
         (QQ, FITTING._replace(teacher_heads=0), "the configuration of the teacher does not give one"),
+        (replace(AT, student_layer=7), FITTING, "student_layer must be between 1 and 6, not 7"),
         (replace(QQ, teacher_layer=13), FITTING, "teacher_layer must be between 1 and 12, not 13"),
         (
             replace(QQ, heads=5),

@@ -46,6 +46,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "fine_tune": {"name": "fine_tune"},
     "distilbert": {"name": "distilbert"},
     "tinybert": {"name": "tinybert", "intermediate_fraction": 0.5},
+    "mobilebert": {"name": "mobilebert", "layers": 2, "transfer_fraction": 0.5},
     "minilm": {"name": "minilm"},
     "minilm_v2": {"name": "minilm_v2"},
     "kd": {"name": "kd"},
@@ -91,6 +92,11 @@ STAGES = {
     "minima": [("minima", {"divergence", "labels"})],
     "homodistil": [("homodistil", {"labels", "soft_targets", "hidden_states", "attention"})],
     "tinybert": [("intermediate", {"hidden_states", "attention"}), ("prediction", {"soft_targets"})],
+    "mobilebert": [
+        ("layer_1", {"states", "means", "variances", "attention"}),
+        ("layer_2", {"states", "means", "variances", "attention"}),
+        ("distillation", {"soft_targets", "labels"}),
+    ],
     "minilm": [("relations", {"attention", "values"}), ("kd", {"divergence", "labels"})],
     "minilm_v2": [("relations", {"queries", "keys", "values"}), ("kd", {"divergence", "labels"})],
 }
@@ -145,6 +151,8 @@ def test_every_recipe_runs_from_a_short_run_file(
         sections["student"] = {"from_teacher": {"layers": "first", "keep": 1}}
     if name == "homodistil":  # which prunes its student
         sections["student"] = {"pruned": {"hidden": "half", "rows": 16}}
+    if name == "mobilebert":  # the same, with the same number of layers
+        sections["student"] = {"config": {**LLAMA, "hidden_size": 32, "num_hidden_layers": 2}}
     path = write_run_file(sections, tmp_path)
     assert len(path.read_text(encoding="utf-8").splitlines()) < 25
     results = run(load_run_file(path), progress=SilentProgress())

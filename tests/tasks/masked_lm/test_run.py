@@ -103,13 +103,14 @@ def test_distilbert_from_text_to_a_classifier(sections: dict[str, Any], tmp_path
         ({"name": "kd", "label_weight": 0.0}, ["kd"]),
         ({"name": "distilbert", "soft_targets_at": "masks"}, ["distilbert"]),
         ({"name": "tinybert", "layer_map": "cka"}, ["intermediate", "prediction"]),
+        ({"name": "mobilebert", "layers": 2}, ["layer_1", "layer_2", "distillation"]),
         ("minilm", ["relations", "kd"]),
         ("minilm_v2", ["relations", "kd"]),
     ],
     ids=str,
 )
 def test_every_recipe_for_this_kind(recipe: Any, stages: list[str], tmp_path: Path) -> None:
-    student = {"config": {**TINY, "num_hidden_layers": 1}}
+    student = {"config": {**TINY, "num_hidden_layers": stages.index(stages[-1])}}
     sections = masked_sections(tmp_path, recipe=recipe, student=student, baselines=[])
     sections["task"] |= {"frequency_exponent": -0.7, "mask_fraction": 0.3}
     results = limbeck.distill(**sections)

@@ -25,10 +25,10 @@ _MOST_HEADS, _LEAST_WIDTH = 48, 8
 class AttentionRelation(Hint):
     """``KL(softmax(A_T B_T^T / sqrt(d)) || softmax(A_S B_S^T / sqrt(d')))`` at each token, mean over heads and tokens.
 
-    A and B are queries, keys or values of one layer of the teacher and of the student's last. All non-padding tokens
-    of a row count, including those of prompts; in a decoder each looks at itself and earlier ones. Queries and keys
-    are those that attention reads, rotary positions included; position bias, scales other than ``1 / sqrt(d)`` and
-    windows are left out. Each row counts once, whatever its length.
+    A and B are queries, keys or values of one layer of the teacher and one of the student. All non-padding tokens of a
+    row count, including those of prompts; in a decoder each looks at itself and earlier ones. Queries and keys are
+    those that attention reads, rotary positions included; position bias, scales other than ``1 / sqrt(d)`` and windows
+    are left out. Each row counts once, whatever its length.
 
     Reference: Wang et al. 2020, "MiniLM", arXiv:2002.10957, equations 6 to 9; with a number of heads Wang et al. 2021,
     "MiniLMv2", arXiv:2012.15828, equations 4 to 6. Neither has decoders or shared heads.
@@ -45,6 +45,8 @@ class AttentionRelation(Hint):
     least 8 wide, as those of the paper's smallest student."""
     teacher_layer: int | None = None
     """Counted from 1; ``None``: the last."""
+    student_layer: int | None = None
+    """The same of the student."""
     own_heads: int = field(default=0, kw_only=True)
     """Attention heads of both models, if those are compared, set by `bind`."""
     causal: bool = field(default=False, kw_only=True)
@@ -63,9 +65,8 @@ class AttentionRelation(Hint):
         )
 
     def bind(self, shapes: Shapes) -> AttentionRelation:
-        layer = shapes.teacher_layers if self.teacher_layer is None else self.teacher_layer
-        if not 1 <= layer <= shapes.teacher_layers:
-            raise ConfigError(f"teacher_layer must be between 1 and {shapes.teacher_layers}, not {layer}")
+        layer = _layer("teacher_layer", self.teacher_layer, shapes.teacher_layers)
+        of_student = _layer("student_layer", self.student_layer, shapes.student_layers)
         if not (shapes.teacher_heads and shapes.student_heads):
             raise ConfigError(
                 "relations of queries, keys and values need a number of attention heads, and the configuration of the "
@@ -78,7 +79,7 @@ class AttentionRelation(Hint):
                 "vectors of both models into equally many"
             )
         heads = self.heads if self.heads == "own" else self._number_of_heads(shapes)
-        bound = replace(self, heads=heads, pairs=((shapes.student_layers, layer),), causal=shapes.causal)
+        bound = replace(self, heads=heads, pairs=((of_student, layer),), causal=shapes.causal)
         return replace(bound, own_heads=shapes.student_heads) if heads == "own" else bound
 
     def _number_of_heads(self, shapes: Shapes) -> int:
@@ -115,3 +116,11 @@ class AttentionRelation(Hint):
             return vectors.repeat_interleave(self.own_heads // vectors.shape[1], dim=1)
         assert self.heads != "auto", "bind first"
         return regrouped(vectors, self.heads)
+
+
+def _layer(name: str, wanted: int | None, layers: int) -> int:
+    """Return a layer of a model, the last if none is wanted. Raises `ConfigError`: it has no such layer."""
+    layer = layers if wanted is None else wanted
+    if not 1 <= layer <= layers:
+        raise ConfigError(f"{name} must be between 1 and {layers}, not {layer}")
+    return layer

@@ -185,7 +185,7 @@ class TextRunConfig(RunSettings):
                 "teacher.fine_tune and teacher.precision are about weights that limbeck loads; with teacher.server "
                 "the server has them. Leave them out"
             )
-        if self.student.of_teacher or self.student.word_embeddings == "pca":
+        if self.student.of_teacher or self.student.word_embeddings != "random":
             raise ConfigError(
                 "student.from_teacher, student.pruned and student.word_embeddings copy the teacher's weights, which a "
                 "teacher.server does not give. Use student.model or student.config"

@@ -26,7 +26,7 @@ from limbeck.models.vocabulary import align_vocabularies
 from limbeck.ranks import is_main
 from limbeck.sequences.rollouts import Rollouts
 from limbeck.stages.unfreezing import require_trainable
-from limbeck.students.embeddings import reduce_word_embeddings
+from limbeck.students.embeddings import start_embeddings
 from limbeck.students.initialise import copies_note, language_model_from_config
 from limbeck.students.pruning.importance import Importance
 from limbeck.tasks.baselines import all_stages
@@ -213,8 +213,7 @@ def _writing_student(
     assert student.config is not None
     rows = _token_rows(tokenizer) if teacher is None else int(teacher.get_input_embeddings().weight.shape[0])
     made = language_model_from_config(student.config, tokenizer=tokenizer, rows=rows)
-    if student.word_embeddings == "pca":
-        reduce_word_embeddings(teacher, made)
+    start_embeddings(made, teacher, student.word_embeddings)
     if is_encoder_decoder(made) and teacher is not None and is_encoder_decoder(teacher):
         # Not all configurations have it, and none can know this tokenizer's.
         made.config.decoder_start_token_id = decoder_start(teacher)

@@ -103,7 +103,7 @@ class TextRun:
             stage,
             steps=steps,
             folder=folder,
-            training=training.model_copy(update=dict(stage.settings)),
+            training=stage.training(training),
             title=stage_title(stage, in_prose(system.title), seed if seeds else None),
         )
 

@@ -25,7 +25,7 @@ from limbeck.models.trials import require_finite, require_taps
 from limbeck.models.vocabulary import align_vocabularies
 from limbeck.stages.layer_similarity import measure_similarity, sampled
 from limbeck.stages.unfreezing import require_trainable
-from limbeck.students.embeddings import reduce_word_embeddings
+from limbeck.students.embeddings import start_embeddings
 from limbeck.students.initialise import copies_note, language_model_from_config
 from limbeck.students.pruning.importance import Importance
 from limbeck.tasks.baselines import all_stages
@@ -176,8 +176,7 @@ def _new_student(
     assert student.config is not None
     rows = int(teacher.get_input_embeddings().weight.shape[0])
     made = language_model_from_config(student.config, tokenizer=tokenizer, rows=rows, masked=True)
-    if student.word_embeddings == "pca":
-        reduce_word_embeddings(teacher, made)
+    start_embeddings(made, teacher, student.word_embeddings)
     return made
 
 
