@@ -137,6 +137,7 @@ def test_a_run_leaves_a_student_that_all_commands_read(
     assert not list(student.rglob("*.py"))
     card = (student / "README.md").read_text(encoding="utf-8")
     assert "library_name: limbeck" in card
+    assert "(1 layer, " in card  # none of the teacher's
     assert "Predictor(" in card
     test = sections["data"]["test"]
     code, answered, said = limbeck("predict", str(student), test)

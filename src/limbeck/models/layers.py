@@ -19,6 +19,7 @@ __all__ = [
     "head_width",
     "heads",
     "is_causal",
+    "is_recurrent",
     "layer_list",
     "set_dropout",
     "shapes",
@@ -71,6 +72,11 @@ def is_causal(model: Any) -> bool:
     return not model.config.is_encoder_decoder and any(
         getattr(module, "is_causal", False) for module in model.modules()
     )
+
+
+def is_recurrent(config: Any) -> bool:
+    """Whether a configuration is that of a model that reads by recurrence, and has no transformer layers."""
+    return bool(getattr(config, "is_recurrent", False))
 
 
 def shapes(teacher: Any, student: Any) -> Shapes:

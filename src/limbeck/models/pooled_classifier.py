@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from limbeck.errors import ModelError
 from limbeck.models.checked_folder import reading, tensor_shapes
 from limbeck.models.hub import HEAD_WEIGHTS
-from limbeck.models.layers import accepted_inputs, depth, text_config, width
+from limbeck.models.layers import accepted_inputs, depth, is_recurrent, text_config, width
 from limbeck.models.pooling import Pooling, StatePooling, pooled
 
 __all__ = [
@@ -155,7 +155,7 @@ def call_pooled(config: Any, how: Pooling) -> Any:
         if hasattr(config, _KEY):
             delattr(config, _KEY)
         return config
-    if getattr(config, "is_recurrent", False):
+    if is_recurrent(config):
         raise ModelError(
             f"pooling: {how} is for models with layers of states; {config.model_type} reads the last state of each "
             "direction. Leave pooling out"

@@ -8,7 +8,7 @@ from pathlib import Path
 from limbeck.atomic import write_json
 from limbeck.evaluation.speed import by_system, load_warnings, measure_speed
 from limbeck.formatting import layers_text, parameters_text
-from limbeck.models.layers import depth
+from limbeck.models.layers import depth, is_recurrent
 from limbeck.models.load import load_weights, save_model
 from limbeck.models.pooled_classifier import write_length_limit
 from limbeck.ranks import device
@@ -95,7 +95,8 @@ def _described(context: HeadContext, system: System) -> Described:
         detail, layers = f"answers in {', '.join(context.config.teacher.columns)}", None
     else:
         used = teacher if of_teacher and teacher is not None else context.student
-        whole = None if of_teacher or teacher is None else depth(teacher.model)
+        alone = of_teacher or teacher is None or is_recurrent(used.model.config)
+        whole = None if alone or teacher is None else depth(teacher.model)
         layers = depth(used.model)
         detail = f"{layers_text(layers, whole)}, {parameters_text(all_parameters(used.model))} parameters"
     return described(system, detail, layers)

@@ -12,7 +12,7 @@ from limbeck.evaluation.classification import Classified, HeldOut, measure_class
 from limbeck.evaluation.speed import by_system, load_warnings, measure_speed
 from limbeck.formatting import layers_text, parameters_text
 from limbeck.models.label_scorer import language_model_of
-from limbeck.models.layers import depth
+from limbeck.models.layers import depth, is_recurrent
 from limbeck.models.load import hub_name, load_weights, reader_of, save_model
 from limbeck.models.pooled_classifier import write_length_limit
 from limbeck.models.retrieval_memory import write_memory
@@ -164,7 +164,7 @@ def _classified(context: Context, system: System, speeds: dict[str, Speed]) -> C
     if is_teacher and whole is not None:
         layers, of = whole, None
     else:
-        layers, of = depth(context.student), whole
+        layers, of = depth(context.student), None if is_recurrent(context.student.config) else whole
     speed = speeds["teacher" if is_teacher else "student"]
     detail = f"{layers_text(layers, of)}, {parameters_text(speed.parameters)} parameters"
     return Classified(described(system, detail, layers), logits, temperatures)
