@@ -100,7 +100,7 @@ def test_its_memory_is_planned(kind: str, request: pytest.FixtureRequest) -> Non
     assert found["student's activations"] > 0
 
 
-@pytest.mark.parametrize("recipe", ["pkd", "tinybert", "minilm", "minilm_v2", "ad_kd", "ted"])
+@pytest.mark.parametrize("recipe", ["pkd", "tinybert", "mobilebert", "minilm", "minilm_v2", "ad_kd", "ted"])
 def test_recipes_on_layers_are_refused_before_anything_is_trained(recipe: str, recurrent: dict[str, Any]) -> None:
     with pytest.raises(LimbeckError, match=r"same width|student 0|does not give one|recurrent models none"):
         package.distill(**recurrent | {"recipe": recipe})

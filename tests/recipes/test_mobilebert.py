@@ -270,3 +270,25 @@ def test_pairs_that_do_not_fit_are_refused_before_training(
     sections["student"]["config"] = STUDENT | student
     with pytest.raises(ConfigError, match=message):
         limbeck.distill(**sections)
+
+
+@pytest.mark.slow
+def test_a_classifier_of_thin_layers_learns_from_a_bert(
+    encoder_folder: Path, tickets: dict[str, Path], tmp_path: Path, light: None
+) -> None:
+    words = json.loads((encoder_folder / "config.json").read_text("utf-8"))["vocab_size"]
+    config = {**STUDENT, "hidden_size": 32, "num_hidden_layers": 4, "max_position_embeddings": 64, "vocab_size": words}
+    results = limbeck.distill(
+        data={"train": str(tickets["labelled"]), "test": str(tickets["test"])},
+        teacher={"model": str(encoder_folder), "fine_tune": {"max_steps": 10, "learning_rate": 3e-3}},
+        student={"config": config}, recipe={"name": "mobilebert", "layers": 4, "transfer_fraction": 0.5},
+        training={"max_steps": 16, "learning_rate": 1e-3, "batch_size": 16, "log_every": 1}, baselines=[],
+        simple_baselines=False, speed=False, output=str(tmp_path / "run"),
+    )  # fmt: skip
+    stages = [cost.stage for cost in results.costs if cost.system == "distilled"]
+    assert stages == ["layer_1", "layer_2", "layer_3", "layer_4", "distillation"]
+    student = json.loads((tmp_path / "run" / "student" / "config.json").read_text("utf-8"))
+    assert (student["model_type"], student["architectures"]) == ("mobilebert", ["MobileBertForSequenceClassification"])
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()]
+    first = [line["loss"] for line in lines if line["stage"] == "layer_1"]
+    assert first[-1] < first[0]
