@@ -45,7 +45,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("mixkd", {"loss_temperature": 2}),
     ("mixkd", {"label_weight": 0, "soft_target_weight": 0, "student_mixup_weight": 0}),
     ("ad_kd", {"steps": 2, "top_components": 8, "anneal": True}),
-    ("distilbilstm", {"logit_weight": 0.5}),
+    ("distilbilstm", {"logit_weight": 0.2}),
 ]
 
 OWN_RECIPES = """

@@ -80,31 +80,6 @@ def test_the_student_is_a_normal_hugging_face_folder(sections: dict[str, Any], l
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        "distilbert",
-        "tinybert",
-        "minilm",
-        "minilm_v2",
-        "pkd",
-        "metadistil",
-        "pd",
-        "fine_tune",
-        "kd",
-        "linear_probe",
-        "setfit",
-        "mixkd",
-        "ad_kd",
-    ],
-)
-def test_every_recipe_runs_from_a_name(recipe: str, sections: dict[str, Any], light: None) -> None:
-    results = limbeck.distill(**{**sections, "recipe": recipe, "baselines": []})
-    assert results.run.recipe == recipe
-    assert results.run.paper
-
-
-@pytest.mark.slow
 def test_baselines_start_where_the_student_does_and_get_its_steps(sections: dict[str, Any], light: None) -> None:
     first, second = {"name": "pkd", "hint_weight": 0}, {"name": "pkd", "hint_weight": 0, "use_labels": False}
     sections |= {"recipe": "kd", "baselines": [first, "fine_tune", second]}
