@@ -19,10 +19,17 @@ from limbeck.tasks.classification.predict import Predictor
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("light")]
 
 PRUNED = {"pruned": {"keep": 2, "feed_forward": "half"}}
+BERT = {
+    "model_type": "bert",
+    "hidden_size": 32,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+}
 STUDENTS: dict[str, dict[str, Any]] = {
     "minima": PRUNED,
     "homodistil": PRUNED,
-    "mobilebert": {"from_teacher": {"layers": "uniform", "keep": 4}},
+    "mobilebert": {"config": BERT},
     "distilbilstm": {"config": {"model_type": "limbeck_bilstm", "hidden_size": 16, "embedding_size": 16}},
 }
 """Students of recipes that do not suit one with half the teacher's layers."""
