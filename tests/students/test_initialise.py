@@ -143,6 +143,18 @@ def test_the_same_seed_gives_the_same_random_student() -> None:
         ({"hidden_act": "nope"}, "does not give a classifier.*nope"),
         ({"num_labels": 3}, "bert has no such field: 'num_labels'"),
         ({"num_hidden_layers": "3"}, "does not give a classifier"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers: 0 is no model: give it one layer or more"),
+        (
+            {
+                "model_type": "distilbert",
+                "hidden_size": None,
+                "intermediate_size": None,
+                "num_hidden_layers": None,
+                "num_attention_heads": None,
+                "n_layers": 0,
+            },
+            "n_layers: 0 is no model",
+        ),
         ({"vocab_size": -1}, "does not give a classifier"),
         ({"num_hiden_layers": 2}, "num_hiden_layers"),
     ],

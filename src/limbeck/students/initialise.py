@@ -191,6 +191,8 @@ def _require_known_fields(default: Any, fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         if isinstance(value, int) and value > (_MOST_LAYERS if "layer" in name else _LARGEST_SIZE):
             raise ConfigError(f"student.config: {name}: {value} is larger than in any model")
+        if name in ("num_hidden_layers", default.attribute_map.get("num_hidden_layers")) and value == 0:
+            raise ConfigError(f"student.config: {name}: 0 is no model: give it one layer or more")
     known = {*default.to_dict(), *default.attribute_map}
     if unknown := sorted(set(fields) - known):
         hints = "; ".join(f"'{name}': {near_misses(name, known)}" for name in unknown)

@@ -110,7 +110,7 @@ def test_distilbert_from_text_to_a_classifier(sections: dict[str, Any], tmp_path
     ids=str,
 )
 def test_every_recipe_for_this_kind(recipe: Any, stages: list[str], tmp_path: Path) -> None:
-    student = {"config": {**TINY, "num_hidden_layers": stages.index(stages[-1])}}
+    student = {"config": {**TINY, "num_hidden_layers": max(1, len(stages) - 1)}}
     sections = masked_sections(tmp_path, recipe=recipe, student=student, baselines=[])
     sections["task"] |= {"frequency_exponent": -0.7, "mask_fraction": 0.3}
     results = limbeck.distill(**sections)
