@@ -25,7 +25,7 @@ def test_a_student_begins_in_its_teachers_units_if_it_has_the_teachers_head(
         outputs=["price"], head="rows", call=lambda model: None, begin=lambda *models: called.append(models)
     )
     section = HeadStudent.model_validate({"from_teacher": {"layers": [1]}, "pooling": pooling})
-    config: Any = SimpleNamespace(student=section)
+    config: Any = SimpleNamespace(student=section, task=SimpleNamespace())
     student = make_student(config, coder, teacher, tokenizer, seed=0)
     assert pooling_in(student) == ("mean" if pooling == "auto" else pooling)
     assert called == ([(student, teacher)] if begun else [])
