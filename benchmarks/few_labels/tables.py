@@ -111,13 +111,17 @@ def difference_table(lines: list[Line]) -> str:
 
 
 def rows_table(lines: list[Line]) -> str:
-    """The same gains with a bootstrap over held-out rows, the same rows in all draws: is one of them by chance?"""
+    """The same gains with a bootstrap over held-out rows, the same rows in all draws: is one of them by chance?
+
+    Of the draws in which both systems were measured.
+    """
     rows = [["set", "against", "points", "95 % interval over rows", "p"]]
     for name in dict.fromkeys(line["set"] for line in lines):
         of_set = [line for line in lines if line["set"] == name]
-        student = _right(of_set, "distilled")
         for other in ("tfidf", "frozen_embeddings", "fine_tuned", "setfit"):
-            beaten = _right(of_set, other)
+            both = by_draw(of_set, "distilled").keys() & by_draw(of_set, other).keys()
+            of_both = [line for line in of_set if (line["set"], line["draw"]) in both]
+            student, beaten = (_right(of_both, system) for system in ("distilled", other))
             if beaten is None or student is None:
                 continue
             gain_N = 100 * (student - beaten)

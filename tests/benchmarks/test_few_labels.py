@@ -145,6 +145,9 @@ def test_tables(modules: dict[str, ModuleType], tmp_path: Path, capsys: pytest.C
     assert "| the better simple baseline | +20.0 | +20.0 | −4.8 to +44.8 |".replace("−", "-") in told
     assert "keeps 100.0 %" in told
     assert "| trec | TF-IDF + logistic regression | +40.0 |" in told
+    lines += [line("trec", 3, "distilled", worse), line("trec", 3, "tfidf", worse)]  # no control in this draw
+    assert "| trec | TF-IDF + logistic regression | +30.0 |" in modules["tables"].rows_table(lines)
+    assert "| trec | frozen embeddings + logistic regression | +20.0 |" in modules["tables"].rows_table(lines)
 
 
 def test_the_mean_of_sets_is_as_sure_as_the_draws_within_them(modules: dict[str, ModuleType]) -> None:
